@@ -59,8 +59,8 @@ _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
 _AGREE = 2.0
 """Greatest ratio of the blur by the spectrum to the blur by the edges, which is too small by up to 1.8 for motion of 15 pixels."""
 _SHARPEST = {"gaussian": 0.55, "defocus": 0.55, "motion": 0.75}
-"""Least blur of the strongest edges, as a share of the sigma of a blur. It is 0.57 to 1.4, of motion 0.9 to 2.2, in blurred pictures, and
-0.47, of motion 0.59, at most in sharp JPEGs with most of the picture out of focus, which were taken for blurred by all else."""
+"""Least blur of the strongest edges, as a share of the sigma of a blur. It is 0.57 to 1.5 in blurred pictures, of motion 0.8 to 2.2 but for
+three of 56, and 0.47, of motion 0.73, at most in sharp JPEGs with most of the picture out of focus, which all else takes for blurred."""
 _MILD = 80
 """Highest quality of a file that is repaired if there is nothing else: saved as a JPEG again, the result is still nearer to the original
 (`benchmarks/jpegs.py`)."""
