@@ -9,7 +9,7 @@ import torch
 from sfumato.analysis.residual import Strengths
 from sfumato.classical.pilot_wiener import pilot_wiener
 from sfumato.core.tensors import Images, Maps
-from sfumato.nn.channels import luma
+from sfumato.nn.channels import colourless, luma
 from sfumato.nn.cosine import Powers
 
 _TIMES, _LEAST = 3.0, 1 / 255
@@ -19,7 +19,10 @@ _TIMES, _LEAST = 3.0, 1 / 255
 def denoised(before: Images, after: Maps, strengths: Strengths, powers: Powers | None) -> Maps:
     """`after`, the output of a denoiser, with the details of `before` by `pilot_wiener` if its `powers` are known, and `limited`."""
     whole = after.expand(-1, before.shape[1], -1, -1)
-    return limited(before, whole if powers is None else pilot_wiener(before, whole, powers), strengths)
+    result = limited(before, whole if powers is None else pilot_wiener(before, whole, powers), strengths)
+    # On some processors the channels of a grey picture are rounded differently.
+    grey = colourless(before) & colourless(whole)
+    return torch.where(grey[:, None, None, None], result[:, :1], result)
 
 
 def limited(before: Images, after: Maps, strengths: Strengths) -> Maps:
