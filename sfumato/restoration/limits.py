@@ -20,9 +20,9 @@ def denoised(before: Images, after: Maps, strengths: Strengths, powers: Powers |
     """`after`, the output of a denoiser, with the details of `before` by `pilot_wiener` if its `powers` are known, and `limited`."""
     whole = after.expand(-1, before.shape[1], -1, -1)
     result = limited(before, whole if powers is None else pilot_wiener(before, whole, powers), strengths)
-    # On some processors the channels of a grey picture are rounded differently.
     grey = colourless(before) & colourless(whole)
-    return torch.where(grey[:, None, None, None], result[:, :1], result)
+    # On some processors the channels of a grey picture are rounded differently.
+    return torch.where(grey[:, None, None, None], result[:, :1], result) if bool(grey.any()) else result
 
 
 def limited(before: Images, after: Maps, strengths: Strengths) -> Maps:
