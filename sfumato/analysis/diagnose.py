@@ -58,9 +58,9 @@ _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
 """Least sigma of each kind of blur, in pixels: drawn strokes and furrows of fields look like short motion."""
 _AGREE = 2.0
 """Greatest ratio of the blur by the spectrum to the blur by the edges, which is too small by up to 1.8 for motion of 15 pixels."""
-_SHARPEST = {"gaussian": 0.55, "defocus": 0.55, "motion": 0.75}
-"""Least blur of the strongest edges, as a share of the sigma of a blur. It is 0.57 to 1.5 in blurred pictures, of motion 0.8 to 2.2 but for
-three of 56, and 0.47, of motion 0.73, at most in sharp JPEGs with most of the picture out of focus, which all else takes for blurred."""
+_SHARPEST = 0.15
+"""Least blur of the sharpest strong edges, as a share of the sigma of a blur. It is 0.2 to 1.5 in blurred pictures but for one with white
+twigs in a wood, and 0.11 at most in sharp JPEGs with most of the picture out of focus, which all else takes for blurred."""
 _MILD = 80
 """Highest quality of a file that is repaired if there is nothing else: saved as a JPEG again, the result is still nearer to the original
 (`benchmarks/jpegs.py`)."""
@@ -299,21 +299,21 @@ def _blur(pieces: Pieces, images: Images, *, noise: float, quality: int | None) 
     """The blur by the edges, and its kind by the spectrum if the two agree."""
     blur = blur_level(pieces, noise=noise)
     likely = likeliest(pieces, noise=noise, quality=quality, matters=_agreeing(blur)) if blur else None
-    return (blur, None) if not blur or likely is None else _confirmed(blur, likely, pieces, images, noise)
+    return (blur, None) if not blur or likely is None else _confirmed(blur, likely, pieces, images if quality else None, noise)
 
 
-def _confirmed(blur: float, spread: Blur, pieces: Pieces, images: Images, noise: float) -> tuple[float | None, Blur | None]:
+def _confirmed(blur: float, spread: Blur, pieces: Pieces, jpeg: Images | None, noise: float) -> tuple[float | None, Blur | None]:
     """The blur and its kind if spectrum and edges agree: 0 of a sharp picture, None if it cannot be told.
 
-    Stripes have a spectrum like that of a blur, and a background out of focus has soft edges: only both together count as blur. A JPEG
-    takes the highest frequencies, by which a spectrum shows that the subject is sharp; its edges do so in the whole of the picture.
+    Stripes have a spectrum like that of a blur, and a background out of focus has soft edges: only both together count as blur. A `jpeg`
+    has lost the highest frequencies, by which a spectrum shows that the subject is sharp; edges do so, in the whole of the picture.
     """
     if not _agreeing(blur)(spread):
         return 0.0, None
     if spread.kind == "motion" and not moved(pieces, spread, noise=noise):
         return None, None
-    sharp = sharpest(images, spread, noise=noise)
-    if sharp is not None and sharp < _SHARPEST[spread.kind] * spread.sigma:
+    sharp = None if jpeg is None else sharpest(jpeg, spread, noise=noise)
+    if sharp is not None and sharp < _SHARPEST * spread.sigma:
         return 0.0, None
     return spread.sigma, spread
 

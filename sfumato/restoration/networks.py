@@ -1,5 +1,9 @@
-"""The networks of one run: each is loaded once, and values that depend on the network alone are computed once."""
+"""The networks of one run: each is loaded once, and values that depend on the network alone are computed once.
 
+Bundled networks are kept for the next runs of the process: to build one takes as long as to repair a small picture.
+"""
+
+import copy
 import functools
 from collections.abc import Callable
 
@@ -13,13 +17,18 @@ from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import optimized
 from sfumato.store import weights
 from sfumato.store.export.backend import Backend, with_backend
-from sfumato.store.loaded import Model
+from sfumato.store.loaded import LoadedModel, Model
+
+_KEPT = 6
+"""How many bundled networks a process keeps, of 3 to 10 MB each; all computation leaves them as they are."""
+_OTHERWISE = "repairs nothing"
+"""What is said of a model that is no restorer."""
 
 
 class Networks:
     """A cache of restorers for one run.
 
-    A model file that changes during the run is not read again.
+    A model file that changes during the run is not read again; in the next run it is.
     """
 
     def __init__(self, backend: Backend = "torch") -> None:
@@ -30,6 +39,7 @@ class Networks:
         self._apart: dict[tuple[tuple[Restorer, Restorer], int], Restorer] = {}
         self._for_grey: dict[tuple[Restorer, int], Restorer] = {}
         self._names: dict[Restorer, str] = {}
+        self._bundled: dict[Restorer, str] = {}
         self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
         self._footprints: dict[Restorer, float] = {}
         self._tilings: dict[tuple[Restorer, tuple[int, int], float, float], Tiling] = {}
@@ -43,12 +53,14 @@ class Networks:
         """
         if (which, views, luma_apart) not in self._opened:
             with once():
-                model = weights.opened(which, Restorer, otherwise="repairs nothing")
+                model = _opened(which)
                 if self._backend != "torch":
-                    model = weights.opened(with_backend(model, self._backend), Restorer, otherwise="repairs nothing")
+                    model = weights.opened(with_backend(model, self._backend), Restorer, otherwise=_OTHERWISE)
                 network = model.network.with_luma_apart() if luma_apart else model.network
                 network = network if views == 1 else network.self_ensemble(views)
                 self._opened[which, views, luma_apart], self._names[network.base] = network, str(model)
+                if network is model.network and _is_bundled(which) and self._backend == "torch":
+                    self._bundled[network] = str(which)
         return self._opened[which, views, luma_apart]
 
     def luma_apart(self, grey: Model, colour: Model, views: int = 1) -> Restorer:
@@ -91,8 +103,13 @@ class Networks:
             return self.ready(network.base, device).with_kernels(network.kernels)
         if (network, device) not in self._ready:
             with once():
-                self._ready[network, device] = optimized(network, device)
+                self._ready[network, device] = self._optimized(network, device)
         return self._ready[network, device]
+
+    def _optimized(self, network: Restorer, device: torch.device) -> Restorer:
+        if device.type != "cpu":  # a bundled network stays where it is, for runs on the processor
+            return optimized(copy.deepcopy(network), device)
+        return _at_work(self._bundled[network]) if network in self._bundled else optimized(network, device)
 
     def name(self, network: Restorer) -> str:
         """The name of a network in messages: the file that it was loaded from, or its class."""
@@ -125,3 +142,22 @@ class Networks:
                 self._remarks.add(kept)
                 remark(words)
         return self._tilings[key].tile
+
+
+def _is_bundled(which: Model) -> bool:
+    return isinstance(which, str) and which in weights.bundled()
+
+
+def _opened(which: Model) -> LoadedModel[Restorer]:
+    return _bundled(str(which)) if _is_bundled(which) else weights.opened(which, Restorer, otherwise=_OTHERWISE)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _bundled(name: str) -> LoadedModel[Restorer]:
+    return weights.opened(name, Restorer, otherwise=_OTHERWISE)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _at_work(name: str) -> Restorer:
+    """The bundled network `name` after `tiles.optimized`, on the processor."""
+    return optimized(_bundled(name).network, torch.device("cpu"))

@@ -6,11 +6,14 @@ import math
 import pytest
 import torch
 
+from sfumato.restoration import networks as job
 from sfumato.restoration.memory import BASE, Tiling, cost, footprint, tile_for, tiling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest
+from sfumato.restoration.restore import restore
 from sfumato.restoration.tiles import pieces, spans, usage
+from sfumato.store import weights
 
 
 @pytest.mark.parametrize(("radius", "row"), [(0, 0.0), (10, 0.0), (10, 1000.0)])
@@ -90,6 +93,24 @@ def test_networks_are_opened_measured_and_tiled_once(restorer, monkeypatch):
     for _ in range(2):
         assert networks.tile(network, (900, 900), 1e9, lambda allowed: allowed - 9.9e8) == tiling(network, (900, 900), 1e7, pixel=36.0).tile
     assert calls == [network]
+
+
+def test_bundled_networks_are_kept_for_the_next_run_and_files_are_read_again(tmp_path, monkeypatch):
+    read, real, cpu = [], weights.load, torch.device("cpu")
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(weights.find("denoise").read_bytes())
+    job._bundled.cache_clear()
+    job._at_work.cache_clear()
+    monkeypatch.setattr(weights, "load", lambda which: (read.append(str(which)), real(which))[1])
+    first, second = Networks(), Networks()
+    assert first.opened("denoise") is second.opened("denoise")
+    assert first.ready(first.opened("denoise"), cpu) is second.ready(second.opened("denoise"), cpu)
+    assert first.opened("denoise", 8) is not second.opened("denoise", 8)
+    assert first.opened(own) is not second.opened(own)
+    assert read == ["denoise", str(own), str(own)]
+    before = [weight.clone() for weight in first.opened("denoise").parameters()]
+    restore(torch.full((1, 3, 40, 40), 0.5), task="denoise", precision="bf16")
+    assert all(weight.equal(old) for weight, old in zip(second.opened("denoise").parameters(), before, strict=True))
 
 
 def test_the_search_for_noise_stays_within_the_memory(restorer, monkeypatch):
