@@ -67,6 +67,16 @@ def active_conv(x: Tensor, weight: Tensor, bias: Tensor, slope: float, *, stride
     return _ActiveConv.apply(x, weight, bias, slope, stride, padding)
 
 
+def summed_conv(x: Tensor, weight: Tensor, bias: Tensor, other: Tensor, *, padding: int) -> Tensor:
+    """The convolution of `x` with stride 1, plus a bias for each channel, plus `other` maps."""
+    x, weight, bias = _cast(x, weight, bias)
+    if other.dtype == x.dtype and _fused(x) and not _tracked(x, weight, bias, other):
+        both = [padding, padding], [1, 1], [1, 1], 1
+        return torch.ops.mkldnn._convolution_pointwise.binary(x, other, weight, bias, *both, "add", None, None, [], None)
+    new = F.conv2d(x, weight, bias, padding=padding)
+    return new.add_(other) if other.dtype == new.dtype else new + other
+
+
 class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Context, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
@@ -180,10 +190,14 @@ def _transposed(gradient: Tensor, weight: Tensor, stride: int, padding: int, siz
 
 
 def _active(x: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int, padding: int) -> Tensor:
-    if x.dtype in (torch.bfloat16, torch.float32) and x.device.type == "cpu" and fuses():
+    if _fused(x):
         both = [padding, padding], [stride, stride], [1, 1], 1
         return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *both, "leaky_relu", [slope], "")
     return F.leaky_relu_(F.conv2d(x, weight, bias, stride=stride, padding=padding), slope)
+
+
+def _fused(x: Tensor) -> bool:
+    return x.dtype in (torch.bfloat16, torch.float32) and x.device.type == "cpu" and fuses()
 
 
 def _blank(like: Tensor, first: int, second: int, sides: Pair) -> Tensor:

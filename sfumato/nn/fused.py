@@ -6,13 +6,13 @@ the time. The weights and, but for rounding, the outputs stay the same.
 
 import copy
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Maps
-from sfumato.nn.convolution import active_conv
+from sfumato.nn.convolution import active_conv, summed_conv
 from sfumato.nn.norm import in_training
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -36,7 +36,12 @@ class Shortcut(Sums):
     """Layers of which the last makes new maps."""
 
     def forward(self, x: Maps) -> Maps:
-        return self.total(self.body(x), x)
+        if not (self.in_place and _is_plain(last := self.body[-1])):
+            return self.total(self.body(x), x)
+        y = x
+        for layer in list(self.body)[:-1]:
+            y = layer(y)
+        return summed_conv(y, last.weight, _bias(last), x, padding=int(last.padding[0]))
 
 
 class ActiveConv(nn.Module):
@@ -47,9 +52,7 @@ class ActiveConv(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.layer.weight, self.layer.bias
-        bias = weight.new_zeros(len(weight)) if bias is None else bias
-        return active_conv(x, weight, bias, 0.0, stride=self.layer.stride[0], padding=int(self.layer.padding[0]))
+        return active_conv(x, self.layer.weight, _bias(self.layer), 0.0, stride=self.layer.stride[0], padding=int(self.layer.padding[0]))
 
 
 class ShuffledConv(nn.Module):
@@ -104,3 +107,15 @@ def _joins(layer: nn.Module, following: nn.Module) -> bool:
     if isinstance(following, nn.PixelShuffle):
         return layer.kernel_size == layer.stride == (1, 1) and layer.padding == (0, 0) and layer.bias is None
     return isinstance(following, nn.ReLU) and layer.dilation == (1, 1) and len(set(layer.stride)) == len(set(layer.padding)) == 1
+
+
+def _is_plain(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a layer is a convolution that keeps the size of its maps, with zeros around them."""
+    if type(layer) is not nn.Conv2d or layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        return False
+    padding = {(side - 1) / 2 for side in layer.kernel_size}
+    return layer.stride == layer.dilation == (1, 1) and padding == set(layer.padding) and len(padding) == 1
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias

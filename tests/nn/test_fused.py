@@ -60,6 +60,30 @@ def test_a_sum_takes_the_memory_of_its_last_layer_and_leaves_its_input():
         assert joined(x).dtype == torch.float32, "the sum with float32 maps is float32, as it is in training"
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        nn.Conv2d(3, 3, 3, 1, 1),
+        nn.Conv2d(3, 3, 1, bias=False),
+        nn.Conv2d(3, 3, 5, padding=2),
+        nn.Conv2d(3, 3, 3, padding=2, dilation=2),
+        nn.Conv2d(3, 3, 3, padding=1, groups=3),
+        nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(3, 3, (3, 1), padding=(1, 0)),
+        nn.Conv2d(3, 3, 3, padding="same"),
+        nn.Identity(),
+    ],
+    ids=str,
+)
+def test_a_sum_joins_the_convolution_before_it(last):
+    torch.manual_seed(0)
+    network = nn.Sequential(Sum(nn.Conv2d(3, 3, 3, 1, 1), last)).eval()
+    joined, x = fused(network), torch.randn(2, 3, 7, 9).contiguous(memory_format=torch.channels_last)
+    agree(joined, network, x)
+    slopes = [torch.autograd.grad(each(y := x.clone().requires_grad_()).square().sum(), y)[0] for each in (joined, network)]
+    assert torch.allclose(*slopes, atol=1e-5)
+
+
 def test_in_training_all_stays():
     network = gated.Config(channels=1, width=4, encoder=(1,), middle=1, decoder=(1,)).build()
     assert fused(network.train()) is network
