@@ -1,10 +1,11 @@
 """Do the restorers that undo something else cope with the noise of a camera?
 
-    python -m benchmarks.noisy_and_damaged [--pictures N] [--only WORDS] [--model NAME]
+    python -m benchmarks.noisy_and_damaged [--pictures N] [--only WORDS] [--model NAME] [--grey]
 
 Pictures of BSDS500's val, which nothing was trained on, are damaged and get the noise of a camera at ISO 1600 to 6400, with and without a
 JPEG. Printed is the mean PSNR as they are, after `restore --task TASK`, with `--task denoise` before it and after it, and after the same
 task without the noise, which is the most that can be hoped for. Of holes, only the pixels in them count, and as they are these are black.
+With `--grey` the pictures are those of a camera in black and white: everything is turned to grey after the noise.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from sfumato.core.tensors import Images, Planes, to_bytes, to_images
 from sfumato.data.scenes import load_scenes
 from sfumato.degradations import camera, downsample, gaussian_blur, missing, motion
 from sfumato.degradations.base import Degradation, degrade
+from sfumato.nn.channels import luma
 
 CAMERA = camera.Config(iso=(1600, 6400), scaled=0)
 DAMAGES: dict[str, tuple[Degradation | None, dict[str, Any]]] = {
@@ -34,25 +36,30 @@ DAMAGES: dict[str, tuple[Degradation | None, dict[str, Any]]] = {
 SIDES = 240, 320
 
 
-def main(pictures: int, only: str, model: str | None) -> None:
+def main(pictures: int, only: str, model: str | None, grey: bool) -> None:
     keep_memory()
     chosen = [each[None] for each in load_scenes("bsds500", channels=3, part="test", largest=None).pictures[5::5] if wide(each)]
     print(f"{'':36s} noisy  task  denoise, task  task, denoise  without noise")
     for name, (damage, asked) in DAMAGES.items():
         if only in name:
             options = asked if model is None else {**asked, "model": model}
-            rows = [errors(to_images(each)[..., : SIDES[0], : SIDES[1]], damage, options, i) for i, each in enumerate(chosen[:pictures])]
+            images = [to_images(each)[..., : SIDES[0], : SIDES[1]] for each in chosen[:pictures]]
+            rows = [errors(each, damage, options, i, grey) for i, each in enumerate(images)]
             noisy, task, before, after, hope = (statistics.mean(column) for column in zip(*rows, strict=True))
             print(f"{name:36s} {noisy:5.2f} {task:5.2f} {before:14.2f} {after:14.2f} {hope:14.2f}", flush=True)
     print(f"dB, mean of {min(pictures, len(chosen))} pictures ({instructions()})")
 
 
-def errors(clean: Images, damage: Degradation | None, options: dict[str, Any], seed: int) -> tuple[float, float, float, float, float]:
+def errors(
+    clean: Images, damage: Degradation | None, options: dict[str, Any], seed: int, grey: bool
+) -> tuple[float, float, float, float, float]:
     """PSNR of a noisy picture, after the task, after a denoiser and the task, after both in the other order, and without noise."""
     damaged = degrade(damage, clean, rng=seeded_generator(seed)) if damage else None
     holes = isinstance(damage, missing.Config)
     pure = clean if damaged is None or holes else rounded(damaged.images)
     noisy = rounded(degrade(CAMERA, pure, rng=seeded_generator(seed + 1000)).images)
+    if grey:
+        clean, pure, noisy = luma(clean), rounded(luma(pure)), rounded(luma(noisy))
     known: Planes = damaged.observed if damaged is not None and holes else torch.ones_like(pure[:, :1])
     counted = (1 - known if holes else torch.ones_like(clean[:, :1])).expand_as(clean)
 
@@ -86,5 +93,6 @@ if __name__ == "__main__":
     parser.add_argument("--pictures", type=int, default=16)
     parser.add_argument("--only", default="", help="part of the name of the damages to try")
     parser.add_argument("--model", help="name or path of the network, instead of the bundled one for the task")
+    parser.add_argument("--grey", action="store_true", help="turn the pictures to grey after the noise")
     arguments = parser.parse_args()
-    main(arguments.pictures, arguments.only, arguments.model)
+    main(arguments.pictures, arguments.only, arguments.model, arguments.grey)

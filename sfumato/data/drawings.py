@@ -9,6 +9,7 @@ import math
 import random
 import string
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,18 +32,37 @@ def drawings(count: int = 100, size: tuple[int, int] = (256, 256), *, channels: 
 
     `size` is (height, width), from 16 to 4096 pixels; `channels` is 1 or 3. Raises SettingError for other values.
     """
+    return drawn(_SET, count, size, channels=channels, seed=seed, first=first)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A set of pictures that are drawn here."""
+
+    name: str
+    one: str
+    """The name of one of them, from which its random numbers and its side of the split follow."""
+    terms: str
+    kinds: tuple[Callable[[random.Random, int, int], Image.Image], ...]
+    """What draws the pictures, in turn, from random numbers, a width and a height."""
+
+
+def drawn(which: Drawn, count: int, size: tuple[int, int], *, channels: int, seed: int, first: int) -> Scenes:
+    """Pictures number `first` to `first + count` (exclusive) of a set, as `drawings` gives them. Raises SettingError as it does."""
     if count < 1 or first < 0 or channels not in (1, 3) or not all(16 <= side <= 4096 for side in size):
         request = f"{count} pictures from {first} of size {size} with {channels} channels"
-        raise SettingError(f"drawings: cannot draw {request}; count must be positive, sizes 16 to 4096, channels 1 or 3")
-    pictures = tuple(_picture(seed, i, size, channels) for i in range(first, first + count))
+        raise SettingError(f"{which.name}: cannot draw {request}; count must be positive, sizes 16 to 4096, channels 1 or 3")
+    numbers = range(first, first + count)
     # The split position depends on seed and index: a drawing in grey or at another size stays on the same side.
-    places = positions_of(f"drawing {seed} {i}".encode() for i in range(first, first + count))
-    return Scenes(name="drawings", pictures=pictures, terms=TERMS, positions=places)
+    places = positions_of(f"{which.one} {seed} {i}".encode() for i in numbers)
+    return Scenes(
+        name=which.name, pictures=tuple(_picture(which, seed, i, size, channels) for i in numbers), terms=which.terms, positions=places
+    )
 
 
-def _picture(seed: int, i: int, size: tuple[int, int], channels: int) -> Scene:
-    dice = random.Random(derive_seed(seed, "drawing", i))
-    image = _KINDS[i % len(_KINDS)](dice, size[1], size[0])
+def _picture(which: Drawn, seed: int, i: int, size: tuple[int, int], channels: int) -> Scene:
+    dice = random.Random(derive_seed(seed, which.one, i))
+    image = which.kinds[i % len(which.kinds)](dice, size[1], size[0])
     pixels = np.asarray(image if channels == 3 else image.convert("L"))
     return torch.from_numpy(pixels.reshape(*size, channels).copy()).permute(2, 0, 1).contiguous()
 
@@ -129,7 +149,7 @@ def _ramps(dice: random.Random, width: int, height: int) -> Image.Image:
     return image
 
 
-_KINDS: tuple[Callable[[random.Random, int, int], Image.Image], ...] = (_page, _screen, _outlines, _screen, _mosaic, _ramps)
+_SET = Drawn(name="drawings", one="drawing", terms=TERMS, kinds=(_page, _screen, _outlines, _screen, _mosaic, _ramps))
 
 
 def _any(dice: random.Random) -> Colour:

@@ -7,6 +7,7 @@ they are suitable as clean targets.
 import dataclasses
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from sfumato.data.collection import check_broken, map_in_threads, open_part, rea
 from sfumato.data.content import SplitPositions
 from sfumato.data.dataset import PURPOSES, Dataset, Scenes, SplitBy
 from sfumato.data.drawings import drawings
+from sfumato.data.leaves import leaves
 from sfumato.data.listing import Entry
 from sfumato.data.load import load, part_of
 from sfumato.data.public_sets import NAMES, Part, provided, remark_on_namesake
@@ -45,9 +47,13 @@ TERMS = {
 }
 """Name to terms of the standard sets, which are read from SFUMATO_DATA."""
 
-_DRAWN = {"train": range(100), "test": range(100, 120), "all": range(120)}
+_DRAWN: dict[str, tuple[Callable[..., Scenes], dict[Part, range]]] = {
+    "drawings": (drawings, {"train": range(100), "test": range(100, 120), "all": range(120)}),
+    "leaves": (leaves, {"train": range(500), "test": range(500, 520), "all": range(520)}),
+}
+"""Name to what draws the pictures, and the numbers of those in each part."""
 
-SCENE_NAMES = (*NAMES, *TERMS, "drawings")
+SCENE_NAMES = (*NAMES, *TERMS, *_DRAWN)
 """Names of all data sets of `load_scenes`."""
 
 _PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
@@ -71,13 +77,13 @@ def load_scenes(
     Pictures with a longer side of more than `largest` pixels are shrunk. Sources without parts are split by originals, as in `load`;
     standard test sets are always whole. Other arguments are those of `load`. Raises DataError for a source that cannot be used.
     """
-    if isinstance(source, str) and (source in TERMS or source == "drawings"):
+    if isinstance(source, str) and (source in TERMS or source in _DRAWN):
         remark_on_namesake(source)
     if isinstance(source, str) and source in TERMS:
         return dataclasses.replace(_standard(source, channels, part, largest), split_by=split_by)
-    if source == "drawings":
-        which = _DRAWN[part]
-        return dataclasses.replace(drawings(len(which), channels=channels, first=which.start), split_by=split_by)
+    if isinstance(source, str) and source in _DRAWN:
+        draw, parts = _DRAWN[source]
+        return dataclasses.replace(draw(len(parts[part]), channels=channels, first=parts[part].start), split_by=split_by)
     path = Path(source).expanduser()
     if isinstance(source, str) and "+" in source and not path.exists():
         load_piece = functools.partial(load_scenes, channels=channels, part=part, tolerance=tolerance, largest=largest, split_by=split_by)

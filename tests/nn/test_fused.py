@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sfumato.models import gated
 from sfumato.nn.fused import ActiveConv, Shortcut, ShuffledConv, fused
@@ -14,6 +15,18 @@ class Sum(Shortcut):
     def __init__(self, *layers):
         super().__init__()
         self.body = nn.Sequential(*layers)
+
+
+class Passes(TorchDispatchMode):
+    """Names of what is computed while it is active."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.name())
+        return func(*args, **(kwargs or {}))
 
 
 def agree(one, other, x):
@@ -82,6 +95,19 @@ def test_a_sum_joins_the_convolution_before_it(last):
     agree(joined, network, x)
     slopes = [torch.autograd.grad(each(y := x.clone().requires_grad_()).square().sum(), y)[0] for each in (joined, network)]
     assert torch.allclose(*slopes, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch was built without oneDNN, which joins them")
+def test_the_sum_costs_no_pass_of_its_own():
+    network = nn.Sequential(Sum(nn.Conv2d(3, 3, 3, 1, 1), nn.Conv2d(3, 3, 3, 1, 1))).eval()
+    x = torch.randn(2, 3, 7, 9).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        with Passes() as apart:
+            network(x)
+        with Passes() as joined:
+            fused(network)(x)
+    assert sum("add" in name for name in apart.names) == 1
+    assert len(joined.names) == 2, joined.names
 
 
 def test_in_training_all_stays():
